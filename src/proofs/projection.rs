@@ -1,6 +1,7 @@
 //! [`ProofTree`]: the projection that keeps the tree.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -13,6 +14,9 @@ use crate::store::{Cell, Column, OnConflict, Row, StoreError, Table, Transaction
 
 /// The version of the tables and of the leaves: raise it when they change.
 pub(super) const VERSION: u64 = 1;
+
+/// Each transaction writes the last tile of each level, however few hashes are new.
+const INTERVAL: Duration = Duration::from_millis(200);
 
 /// The tiles, as they are served. The last one of each level has fewer than 256 hashes.
 pub(super) const TILES: Table = Table::new(
@@ -91,6 +95,10 @@ impl Projection for ProofTree {
 
     fn version(&self) -> u64 {
         VERSION
+    }
+
+    fn interval(&self) -> Duration {
+        INTERVAL
     }
 
     async fn setup(&self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {

@@ -48,6 +48,7 @@ both_stores! {
     a_full_stream_loses_nothing,
     rabbitmq_gets_each_event_in_order,
     a_full_disk_of_rabbitmq_loses_nothing,
+    a_broker_killed_at_its_first_confirmation_keeps_what_it_confirmed,
     a_webhook_gets_each_event_in_order_whatever_it_answers,
     a_webhook_that_answers_nothing_or_redirects_confirms_nothing,
     a_webhook_with_tls_gets_events_if_its_certificate_is_trusted,

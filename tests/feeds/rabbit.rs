@@ -104,3 +104,21 @@ pub async fn a_full_disk_of_rabbitmq_loses_nothing(place: &Place) {
     assert_eq!(taken, exported(&annals).await);
     annals.close().await;
 }
+
+/// Guarantee 31: what a broker confirmed of a queue that was just made survives its end.
+pub async fn a_broker_killed_at_its_first_confirmation_keeps_what_it_confirmed(place: &Place) {
+    let Some(mut broker) = RabbitBroker::start() else { return };
+    let sink = RabbitMq::new(broker.url()).exchange("events").queue("auditor");
+    let annals = feeding(sink).open(place.url()).await.unwrap();
+    write(&annals, 20).await;
+    until(|| async { status(&annals).await.last_sent > 0 }).await;
+    tokio::task::block_in_place(|| {
+        broker.kill();
+        broker.restart();
+    });
+    write(&annals, 20).await;
+    has_sent_all(&annals).await;
+    let (taken, _) = receive(&broker.url(), head(&annals).await).await;
+    assert_eq!(taken, exported(&annals).await);
+    annals.close().await;
+}

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
@@ -14,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::dead_letters;
 use crate::BoxError;
 use crate::digest::first_48_bits;
-use crate::events::{LogPosition, Stored};
+use crate::events::{LogPosition, Ref, Stored};
 use crate::projections::basis::{Basis, StoredBasis};
 use crate::projections::{EventBatch, FieldInfo, Fold, FoldBase, KeyFilter, Projection, ProjectionError};
 use crate::store::{
@@ -213,6 +214,10 @@ impl Projection for SharedProjection {
         self.0.projection.interest()
     }
 
+    fn interval(&self) -> Duration {
+        self.0.projection.interval()
+    }
+
     fn documents(&self) -> bool {
         self.0.projection.documents()
     }
@@ -227,6 +232,14 @@ impl Projection for SharedProjection {
 
     fn write_key(&self, key: &str) -> String {
         self.0.projection.write_key(key)
+    }
+
+    fn named(&self, key: &str) -> Option<Ref> {
+        self.0.projection.named(key)
+    }
+
+    fn one_aggregate(&self) -> bool {
+        self.0.projection.one_aggregate()
     }
 
     fn keys(&self, stored: &Stored) -> Result<Option<Vec<String>>, ProjectionError> {

@@ -3,14 +3,19 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
+use uuid::Uuid;
+
 use super::role::Role;
 use super::tables::{MAKES, NAMES, READS, USES, VERSIONS};
 use crate::projections::audit::Detail;
 use crate::projections::dictionary::{self, key};
-use crate::store::{Cell, Row, StoreError, ViewSnapshot};
+use crate::store::{Cell, Row, StoreError, Table, ViewSnapshot};
 
 /// The most successors of one version or command that are followed.
 pub(super) const MAX_FANOUT: usize = 512;
+
+/// After the last event of every log.
+const LAST_POSITION: u64 = u64::MAX >> 1;
 
 /// The last position that exists for a query, and what its reader may see.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +76,16 @@ pub(super) async fn number_of(name: &str, snapshot: &mut dyn ViewSnapshot) -> Re
     Ok(found.into_values().next())
 }
 
+/// Which of these commands and events others name as their cause, with the numbers of these names.
+pub(super) async fn causes(
+    ids: &[Uuid],
+    snapshot: &mut dyn ViewSnapshot,
+) -> Result<HashMap<Uuid, i64>, StoreError> {
+    let keys: Vec<_> = ids.iter().map(|id| key(None, &format!("Causation/{id}"))).collect();
+    let found = dictionary::numbers(&NAMES, &keys, snapshot).await?;
+    Ok(ids.iter().zip(keys).filter_map(|(id, key)| Some((*id, *found.get(&key)?))).collect())
+}
+
 /// The versions that the events at these positions made or ended.
 pub(super) async fn versions_at(
     positions: &[u64],
@@ -115,18 +130,17 @@ pub(super) async fn uses_at(
     if positions.is_empty() {
         return Ok(Vec::new());
     }
-    let (names, versions) = (snapshot.table(NAMES.name), snapshot.table(VERSIONS.name));
-    let mut used = Vec::new();
-    for table in [&USES, &READS] {
-        let mut parameters = Row::new();
-        let sql = format!(
-            "SELECT u.position, u.role, n.name, u.sequence, v.position, v.makes FROM {} u JOIN {names} n ON n.id = u.thing \
-             LEFT JOIN {versions} v ON v.thing = u.thing AND v.sequence = u.sequence WHERE u.position IN ({})",
-            snapshot.table(table.name),
-            list(positions, &mut parameters)
-        );
-        used.extend(snapshot.query(&sql, parameters).await?.into_iter().filter_map(used_row));
-    }
+    let [names, versions, uses, reads] = [&NAMES, &VERSIONS, &USES, &READS].map(|table| snapshot.table(table.name));
+    let mut parameters = Row::new();
+    let positions = list(positions, &mut parameters);
+    let of = |table| {
+        format!(
+            "SELECT u.position, u.role, n.name, u.sequence, v.position, v.makes FROM {table} u JOIN {names} n ON n.id = u.thing \
+             LEFT JOIN {versions} v ON v.thing = u.thing AND v.sequence = u.sequence WHERE u.position IN ({positions})"
+        )
+    };
+    let rows = snapshot.query(&format!("{} UNION ALL {}", of(uses), of(reads)), parameters).await?;
+    let mut used: Vec<UsedRow> = rows.into_iter().filter_map(used_row).collect();
     used.retain(|used| detail == Detail::Full || used.role.is_metadata());
     used.sort_by(|a, b| (a.position, a.role, &a.name).cmp(&(b.position, b.role, &b.name)));
     Ok(used)
@@ -145,61 +159,91 @@ fn used_row(row: Row) -> Option<UsedRow> {
     }
 }
 
-/// Where a thing was used, in the order of the log: after the position `after`, up to the bound; only uses of one version, if it is
-/// given.
-pub(super) async fn uses_of(
+/// Where a thing was used: see [`uses_of`].
+struct UsesOf {
     thing: i64,
+    /// Only uses of this version.
     sequence: Option<u64>,
+    after: u64,
+    /// The position of the version after it. What uses a version precedes the next one, conflicts with it, or is in the command that
+    /// makes it.
+    next: Option<u64>,
+    bounds: Bounds,
+    limit: usize,
+}
+
+impl UsesOf {
+    /// A statement that selects positions and roles from [`USES`] or [`READS`].
+    fn sql(&self, from: &Table, snapshot: &dyn ViewSnapshot, parameters: &mut Row) -> String {
+        let mut parameter = |value: Cell| {
+            parameters.push(value);
+            format!("${}", parameters.len())
+        };
+        let [thing, after, until] =
+            [self.thing.into(), self.after.into(), self.bounds.position.into()].map(&mut parameter);
+        let mut filter = String::new();
+        if let Some(sequence) = self.sequence {
+            filter = format!(" AND sequence = {}", parameter(sequence.into()));
+        }
+        if let Some(next) = self.next {
+            let (versions, next) = (snapshot.table(VERSIONS.name), parameter(next.into()));
+            filter = format!(
+                "{filter} AND position < COALESCE((SELECT position FROM {versions} WHERE position > {next} AND first > {next} \
+                 ORDER BY position LIMIT 1), {LAST_POSITION})"
+            );
+        }
+        // Whether there is one must not depend on what the reader does not see.
+        let hidden = if from.name == READS.name { Role::Viewed } else { Role::SourceInPayload };
+        if self.bounds.detail == Detail::Metadata {
+            filter = format!("{filter} AND role <> {}", hidden.number());
+        }
+        format!(
+            "SELECT position, role FROM {} WHERE thing = {thing} AND position > {after} AND position <= {until}{filter} \
+             ORDER BY position, role LIMIT {}",
+            snapshot.table(from.name),
+            self.limit
+        )
+    }
+}
+
+fn position_and_role(cells: &[Cell]) -> Option<(u64, Role)> {
+    Some((number(cells.first()?)?, Role::from_number(cells.get(1)?.integer()?)?))
+}
+
+/// Where a thing was used, or shown by a recorded read or export (`from`), in the order of the log: after the position `after`, up to the
+/// bound.
+pub(super) async fn uses_of(
+    from: &Table,
+    thing: i64,
     after: u64,
     bounds: Bounds,
     limit: usize,
     snapshot: &mut dyn ViewSnapshot,
 ) -> Result<Vec<(u64, Role)>, StoreError> {
-    // Whether there is one must not depend on what the reader does not see.
-    let mut filter = match bounds.detail {
-        Detail::Full => String::new(),
-        Detail::Metadata => format!(" AND role <> {}", Role::SourceInPayload.number()),
-    };
-    let mut parameters = vec![thing.into(), after.into(), bounds.position.into(), (limit as u64).into()];
-    if let Some(sequence) = sequence {
-        parameters.push(sequence.into());
-        filter.push_str(" AND sequence = $5");
-    }
-    let sql = format!(
-        "SELECT position, role FROM {} WHERE thing = $1 AND position > $2 AND position <= $3{filter} \
-         ORDER BY position, role LIMIT $4",
-        snapshot.table(USES.name)
-    );
+    let mut parameters = Row::new();
+    let all = UsesOf { thing, sequence: None, after, next: None, bounds, limit };
+    let sql = all.sql(from, snapshot, &mut parameters);
     let rows = snapshot.query(&sql, parameters).await?;
-    let used = |row: Row| Some((number(row.first()?)?, Role::from_number(row.get(1)?.integer()?)?));
-    Ok(rows.into_iter().filter_map(used).collect())
+    Ok(rows.iter().filter_map(|row| position_and_role(row)).collect())
 }
 
-/// The positions of the recorded reads and exports that showed a thing, in the order of the log; only those of one version, if it is
-/// given.
-pub(super) async fn reads_of(
-    thing: i64,
-    sequence: Option<u64>,
-    after: u64,
+/// Where each of these versions was used or shown, as [`uses_of`] has it: at most `limit` uses, and as many reads.
+pub(super) async fn uses_of_versions(
+    versions: &[VersionRow],
     bounds: Bounds,
     limit: usize,
     snapshot: &mut dyn ViewSnapshot,
-) -> Result<Vec<u64>, StoreError> {
-    let mut filter = match bounds.detail {
-        Detail::Full => String::new(),
-        Detail::Metadata => format!(" AND role <> {}", Role::Viewed.number()),
+) -> Result<Vec<Vec<(u64, Role)>>, StoreError> {
+    let arms = |version: &VersionRow, parameters: &mut Row, snapshot: &dyn ViewSnapshot| {
+        let VersionRow { thing, sequence, position, next, .. } = *version;
+        let until = Some(next.unwrap_or(LAST_POSITION));
+        let uses = UsesOf { thing, sequence: Some(sequence), after: position, next: until, bounds, limit };
+        // A record of a read may show an older version.
+        let reads = UsesOf { next: None, ..uses };
+        [uses.sql(&USES, snapshot, parameters), reads.sql(&READS, snapshot, parameters)]
     };
-    let mut parameters = vec![thing.into(), after.into(), bounds.position.into(), (limit as u64).into()];
-    if let Some(sequence) = sequence {
-        parameters.push(sequence.into());
-        filter.push_str(" AND sequence = $5");
-    }
-    let sql = format!(
-        "SELECT position FROM {} WHERE thing = $1 AND position > $2 AND position <= $3{filter} ORDER BY position LIMIT $4",
-        snapshot.table(READS.name)
-    );
-    let rows = snapshot.query(&sql, parameters).await?;
-    Ok(rows.into_iter().filter_map(|row| number(row.first()?)).collect())
+    let rows = each(versions, arms, snapshot).await?;
+    Ok(rows.into_iter().map(|rows| rows.iter().filter_map(|row| position_and_role(row)).collect()).collect())
 }
 
 /// The events of a thing with sequences in a range, as pairs of sequence and position: at most `limit` of the lowest or the highest.
@@ -248,17 +292,44 @@ pub(super) async fn events_of_commands(
     firsts: &[u64],
     bound: u64,
     snapshot: &mut dyn ViewSnapshot,
-) -> Result<HashMap<u64, Vec<u64>>, StoreError> {
-    let mut events: HashMap<u64, Vec<u64>> = HashMap::new();
-    let sql = format!(
-        "SELECT position FROM {} WHERE position >= $1 AND position <= $2 AND first = $3 ORDER BY position",
-        snapshot.table(VERSIONS.name)
-    );
-    for first in firsts {
+) -> Result<Vec<Vec<u64>>, StoreError> {
+    let arms = |first: &u64, parameters: &mut Row, snapshot: &dyn ViewSnapshot| {
         // The events of a command are next to each other.
         let end = first.saturating_add(MAX_FANOUT as u64).min(bound);
-        let rows = snapshot.query(&sql, vec![(*first).into(), end.into(), (*first).into()]).await?;
-        events.insert(*first, rows.into_iter().filter_map(|row| number(row.first()?)).collect());
+        parameters.extend([(*first).into(), end.into()]);
+        let (table, end) = (snapshot.table(VERSIONS.name), parameters.len());
+        let first = end - 1;
+        [format!(
+            "SELECT position FROM {table} WHERE position >= ${first} AND position <= ${end} AND first = ${first} ORDER BY position"
+        )]
+    };
+    let rows = each(firsts, arms, snapshot).await?;
+    Ok(rows.into_iter().map(|rows| rows.iter().filter_map(|row| number(row.first()?)).collect()).collect())
+}
+
+/// Selects the rows of some statements for each item, in one query: for each item its rows.
+async fn each<T, const N: usize>(
+    items: &[T],
+    statements: impl Fn(&T, &mut Row, &dyn ViewSnapshot) -> [String; N],
+    snapshot: &mut dyn ViewSnapshot,
+) -> Result<Vec<Vec<Row>>, StoreError> {
+    let mut found: Vec<Vec<Row>> = items.iter().map(|_| Vec::new()).collect();
+    let Some(last) = items.last() else { return Ok(found) };
+    // As in `list`. The rows of the added ones have a number of their own.
+    let added = items.len().next_power_of_two() - items.len();
+    let (mut sql, mut parameters) = (String::new(), Row::new());
+    for (n, item) in items.iter().chain(std::iter::repeat_n(last, added)).enumerate() {
+        for statement in statements(item, &mut parameters, snapshot) {
+            let union = if sql.is_empty() { "" } else { " UNION ALL " };
+            // Writing to a string does not fail.
+            let _ = write!(sql, "{union}SELECT CAST({n} AS bigint) AS n, found.* FROM ({statement}) AS found");
+        }
     }
-    Ok(events)
+    for mut row in snapshot.query(&sql, parameters).await? {
+        let n = row.first().and_then(number).and_then(|n| usize::try_from(n).ok());
+        if let Some(rows) = n.and_then(|n| found.get_mut(n)) {
+            rows.push(row.split_off(1));
+        }
+    }
+    Ok(found)
 }

@@ -122,6 +122,35 @@ async fn a_steadily_growing_log_is_applied_in_larger_batches() {
     projections.close().await;
 }
 
+/// Mission X8: the tree of the log may be a moment behind, and costs few transactions.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_projection_with_an_interval_collects_events_until_a_caller_waits() {
+    let log = TestLog::new(memory().await);
+    let store: Arc<dyn Store> = log.clone();
+    let unhurried = Arc::new(Flaky {
+        inner: Arc::new(Documents::<Balance>::new()),
+        calls: AtomicU64::new(0),
+        hook: Box::new(|_, _| Fault::Never),
+        interval: Duration::from_secs(60),
+    });
+    let projections = engine(&store, vec![unhurried.clone()]).await;
+    let live = async || matches!(projections.statuses().await.unwrap()[0].state, ProjectionState::Live);
+    until("it follows the log", live).await;
+    let reading = projections.reading("balance").unwrap();
+    for round in 0..10 {
+        log.push(vec![deposit(round, 1)]);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(unhurried.calls.load(Ordering::Relaxed), 0, "nobody waits");
+    reading.caught_up(store.head().await.unwrap(), Some(Duration::from_secs(20))).await.unwrap();
+    let calls = unhurried.calls.load(Ordering::Relaxed);
+    assert!(calls <= 2, "{calls} transactions for ten pages");
+    log.push(vec![deposit(1, 1)]);
+    let closing = std::time::Instant::now();
+    projections.close().await;
+    assert!(closing.elapsed() < Duration::from_secs(20), "it does not hold up the end");
+}
+
 /// Mission P1: a slow projection reads the log itself and does not delay others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_projection_falls_behind_the_shared_reader_and_catches_up() {

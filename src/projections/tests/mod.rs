@@ -192,6 +192,7 @@ pub struct Flaky {
     pub inner: Arc<dyn Projection>,
     pub calls: AtomicU64,
     pub hook: Hook,
+    pub interval: Duration,
 }
 
 pub type Hook = Box<dyn Fn(u64, EventBatch<'_>) -> Fault + Send + Sync>;
@@ -200,7 +201,8 @@ pub fn flaky(
     inner: impl Projection,
     hook: impl Fn(u64, EventBatch<'_>) -> Fault + Send + Sync + 'static,
 ) -> Arc<Flaky> {
-    Arc::new(Flaky { inner: Arc::new(inner), calls: AtomicU64::new(0), hook: Box::new(hook) })
+    let (inner, interval) = (Arc::new(inner), Duration::ZERO);
+    Arc::new(Flaky { inner, calls: AtomicU64::new(0), hook: Box::new(hook), interval })
 }
 
 #[async_trait]
@@ -215,6 +217,10 @@ impl Projection for Flaky {
 
     fn interest(&self) -> Interest {
         self.inner.interest()
+    }
+
+    fn interval(&self) -> Duration {
+        self.interval
     }
 
     fn documents(&self) -> bool {

@@ -63,6 +63,7 @@ impl Runner {
         if other(from) || page.events[..start].last().is_some_and(|stored| other(stored.head())) {
             return self.check_seen().await.map(|()| true);
         }
+        self.collect().await;
         let context = self.context.clone();
         let _turn = timeout(TURN, context.turns.acquire()).await;
         let (waiting, whole) = self.waiting(&page);
@@ -77,6 +78,19 @@ impl Runner {
         self.size.adapt(&events);
         self.apply(&events, to).await?;
         Ok(whole)
+    }
+
+    /// Waits while more pages are buffered, unless a caller waits for the projection.
+    async fn collect(&self) {
+        let interval = self.handle.projection.interval();
+        if interval.is_zero() || self.handle.is_requested_beyond(self.stored.position) {
+            return;
+        }
+        tokio::select! {
+            () = self.context.closed() => {}
+            () = self.handle.nudge.notified() => {}
+            () = tokio::time::sleep(interval) => {}
+        }
     }
 
     /// The pages buffered behind `first`, up to about the page size. Returns false if a message other than the next

@@ -2,13 +2,21 @@
 //!
 //! A node is a command, by the position of its first event, or what an event made: see [`Node`]. What was used is older than what
 //! used it. So a walk backwards that always takes the newest node has met everything that leads to it, and meets it once.
+//!
+//! ## Layout
+//! - `ahead`: reads the tables for the nodes that the walk comes to next
+
+mod ahead;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use uuid::Uuid;
 
 use super::facts::{self, Cause, Facts};
 use super::lookup::{self, Bounds, MAX_FANOUT, UsedRow, VersionRow};
 use super::query::Direction;
 use super::role::Role;
+use super::tables::{READS, USES};
 use super::{ACCESS_LOG, ProvenanceError};
 use crate::events::LogPosition;
 use crate::projections::Reading;
@@ -17,14 +25,8 @@ use crate::store::{StoreError, ViewSnapshot};
 /// The most nodes that are reached and not yet shown: those that are farthest away are named, but not followed.
 const MAX_PENDING: usize = 512;
 
-/// How many events of a command may follow the first one in which it uses a version of its own aggregate as a source.
-const MAX_COMMAND: u64 = 65_536;
-
 /// How many nodes are looked up at a time.
 const ROUND: usize = 32;
-
-/// For how many of these nodes the successors are looked up too. A successor may come before the other nodes, so that those are not needed.
-const AHEAD: usize = 4;
 
 /// How many events and uses of the thing itself are looked up at a time.
 const ROOT_CHUNK: usize = 128;
@@ -82,8 +84,14 @@ pub(super) struct Walk<'a> {
     /// The sequence of the thing's own event that was looked up last.
     looked_up: u64,
     root_is_complete: bool,
+    /// By position, as the rest: what is known of the nodes that the walk comes to.
     facts: HashMap<u64, Facts>,
+    versions: HashMap<u64, VersionRow>,
+    uses: HashMap<u64, Vec<UsedRow>>,
+    /// Forwards: what used a version, and the events of a command.
     successors: HashMap<Node, Successors>,
+    /// Forwards: the numbers of the commands and events that others name as their cause.
+    causes: HashMap<Uuid, i64>,
 }
 
 impl<'a> Walk<'a> {
@@ -104,7 +112,10 @@ impl<'a> Walk<'a> {
             looked_up: 0,
             root_is_complete: false,
             facts: HashMap::new(),
+            versions: HashMap::new(),
+            uses: HashMap::new(),
             successors: HashMap::new(),
+            causes: HashMap::new(),
         }
     }
 
@@ -156,10 +167,13 @@ impl<'a> Walk<'a> {
         self.last = Some(node);
         // The walk does not return to events behind this node.
         let (direction, position) = (self.direction, node.position());
-        self.facts.retain(|at, _| match direction {
+        let is_left = |at: &u64| match direction {
             Direction::Backwards => *at <= position,
             Direction::Forwards => *at >= position,
-        });
+        };
+        self.facts.retain(|at, _| is_left(at));
+        self.versions.retain(|at, _| is_left(at));
+        self.uses.retain(|at, _| is_left(at));
         Ok(depth.map(|depth| (node, depth)))
     }
 
@@ -169,13 +183,9 @@ impl<'a> Walk<'a> {
 
     /// Adds the nodes next to a node that was taken.
     pub(super) async fn follow(&mut self, node: Node, depth: u8) -> Result<(), ProvenanceError> {
-        let successors = match (self.direction, self.successors.remove(&node)) {
-            (_, Some(successors)) => successors,
-            (Direction::Backwards, None) => self.facts(node).map(|facts| before(node, facts)).unwrap_or_default(),
-            (Direction::Forwards, None) => {
-                let mut snapshot = self.reading.snapshot().await?;
-                self.after(node, &mut *snapshot).await?
-            }
+        let successors = match self.direction {
+            Direction::Backwards => self.before(node),
+            Direction::Forwards => self.after(node, depth).await?,
         };
         self.unfollowed |= successors.cut;
         for (next, deeper) in successors.nodes {
@@ -212,14 +222,14 @@ impl<'a> Walk<'a> {
         let last = self.root.back().map(|(node, ..)| *node).or(self.last);
         let after = last.map_or(0, |last| last.position().saturating_sub(1));
         let events = lookup::events_of(thing, self.looked_up + 1..u64::MAX, false, ROOT_CHUNK, snapshot).await?;
-        let uses = lookup::uses_of(thing, None, after, self.bounds, ROOT_CHUNK, snapshot).await?;
-        let reads = lookup::reads_of(thing, None, after, self.bounds, ROOT_CHUNK, snapshot).await?;
+        let uses = lookup::uses_of(&USES, thing, after, self.bounds, ROOT_CHUNK, snapshot).await?;
+        let reads = lookup::uses_of(&READS, thing, after, self.bounds, ROOT_CHUNK, snapshot).await?;
         // Of a list that has more, only what is before its last entry is complete.
         let mut complete = Node(u64::MAX);
         let lists = [
             (events.len(), events.last().map(|(_, position)| Node::version(*position))),
             (uses.len(), uses.last().map(|(position, role)| used_by(*position, *role))),
-            (reads.len(), reads.last().map(|position| Node::version(*position))),
+            (reads.len(), reads.last().map(|(position, role)| used_by(*position, *role))),
         ];
         for (length, last) in lists {
             if length == ROOT_CHUNK {
@@ -227,10 +237,7 @@ impl<'a> Walk<'a> {
             }
         }
         let mut found: BTreeMap<Node, (u8, Option<u64>)> = BTreeMap::new();
-        for (position, role) in uses {
-            found.insert(used_by(position, role), (1, None));
-        }
-        found.extend(reads.into_iter().map(|position| (Node::version(position), (1, None))));
+        found.extend(uses.into_iter().chain(reads).map(|(position, role)| (used_by(position, role), (1, None))));
         found.extend(events.into_iter().map(|(sequence, position)| (Node::version(position), (0, Some(sequence)))));
         let bound = Node::version(self.bounds.position);
         let is_new = |node: &Node| last.is_none_or(|last| *node > last);
@@ -243,40 +250,23 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Looks up `node` and the nodes after it: as many as the log reads at a time.
+    /// Looks up the next nodes: in the tables as far as the walk is expected to go, then their events in the log together.
     async fn look_up(&mut self, node: Node) -> Result<(), ProvenanceError> {
-        let mut nodes: Vec<(Node, u8)> = match self.direction {
-            Direction::Backwards => {
-                self.pending.iter().rev().take(ROUND).map(|(node, depth)| (*node, *depth)).collect()
-            }
-            Direction::Forwards => self.pending.iter().take(ROUND).map(|(node, depth)| (*node, *depth)).collect(),
-        };
-        nodes.extend(self.root.iter().take(ROUND).map(|(node, depth, _)| (*node, *depth)));
-        nodes.sort_unstable();
-        if self.direction == Direction::Backwards {
-            nodes.reverse();
-        }
-        nodes.truncate(ROUND);
-        let mut positions: Vec<u64> = nodes.iter().map(|(node, _)| node.position()).collect();
-        positions.dedup();
-        positions.retain(|position| !self.facts.contains_key(position));
+        let mut snapshot = self.reading.snapshot().await?;
+        let positions = self.look_ahead(&mut *snapshot).await?;
+        // Not held while the log is read: both may need a connection of one pool.
+        drop(snapshot);
         let (events, _) = self.reading.events(&positions, self.head).await?;
         let read: Vec<u64> = events.iter().map(|stored| stored.position).collect();
-        let mut snapshot = self.reading.snapshot().await?;
-        let mut versions = lookup::versions_at(&read, &mut *snapshot).await?;
-        let mut uses: HashMap<u64, Vec<UsedRow>> = HashMap::new();
-        for used in lookup::uses_at(&read, self.bounds.detail, &mut *snapshot).await? {
-            uses.entry(used.position).or_default().push(used);
-        }
         for mut stored in events {
             let position = stored.position;
-            let Some(mut version) = versions.remove(&position) else { continue };
+            let Some(mut version) = self.versions.get(&position).copied() else { continue };
             if stored.aggregate.kind() == ACCESS_LOG {
                 // No record is made from the one before it.
                 (version.previous, version.next) = (None, None);
             }
             let metadata = stored.metadata().map_err(|source| ProvenanceError::Decode { position, source })?;
-            let uses = uses.remove(&position).unwrap_or_default();
+            let uses = self.uses.get(&position).cloned().unwrap_or_default();
             let read = facts::recorded_read(self.reading, self.bounds.detail, &stored)?;
             let source_roles = facts::source_roles(self.reading, &stored)?;
             // It may be large, and there may be many.
@@ -287,55 +277,80 @@ impl<'a> Walk<'a> {
         if !self.facts.contains_key(&node.position()) {
             return Err(StoreError::Diverged(LogPosition { position: node.position(), ..self.head }).into());
         }
-        if self.direction == Direction::Forwards {
-            for (node, depth) in nodes.into_iter().take(AHEAD) {
-                if self.facts.contains_key(&node.position()) && (node.is_command() || depth < self.depth) {
-                    let after = self.after(node, &mut *snapshot).await?;
-                    self.successors.insert(node, after);
-                }
-            }
+        facts::find_causes(self.reading, &read, &mut self.facts).await?;
+        match self.direction {
+            Direction::Backwards => Ok(()),
+            Direction::Forwards => self.find_caused(&read).await,
         }
-        drop(snapshot);
-        facts::find_causes(self.reading, &read, &mut self.facts).await
+    }
+
+    /// Finds which of these events, and of the commands that begin there, others name as their cause.
+    async fn find_caused(&mut self, positions: &[u64]) -> Result<(), ProvenanceError> {
+        let of = |position: &u64| {
+            let stored = &self.facts.get(position)?.stored;
+            Some([stored.command_id, stored.event_id])
+        };
+        let ids: Vec<Uuid> = positions.iter().filter_map(of).flatten().collect();
+        let mut snapshot = self.reading.snapshot().await?;
+        self.causes.extend(lookup::causes(&ids, &mut *snapshot).await?);
+        Ok(())
+    }
+
+    /// The nodes that a node came of.
+    fn before(&self, node: Node) -> Successors {
+        let Some(facts) = self.facts(node) else { return Successors::default() };
+        let mut nodes = used_and_previous(node, &facts.version, &facts.uses);
+        nodes.extend(facts.cause.as_ref().filter(|_| node.is_command()).map(|cause| match cause {
+            Cause::Command { first, .. } => (Node::command(*first), 1),
+            Cause::Event { position, .. } => (Node::version(*position), 1),
+        }));
+        Successors { nodes, cut: false }
     }
 
     /// The nodes that came of a node.
-    async fn after(&self, node: Node, snapshot: &mut dyn ViewSnapshot) -> Result<Successors, ProvenanceError> {
+    async fn after(&mut self, node: Node, depth: u8) -> Result<Successors, ProvenanceError> {
+        // The last ones are read only to say whether something is deeper.
+        if self.deeper && self.is_last(node, depth) {
+            return Ok(Successors::default());
+        }
+        let Successors { mut nodes, .. } = match self.successors.remove(&node) {
+            Some(successors) => successors,
+            None => {
+                let mut snapshot = self.reading.snapshot().await?;
+                self.read_successors(vec![node], &mut *snapshot).await?;
+                self.successors.remove(&node).unwrap_or_default()
+            }
+        };
         let Some(facts) = self.facts(node) else { return Ok(Successors::default()) };
-        let bounds = self.bounds;
-        let limit = MAX_FANOUT + 1;
-        let mut nodes = Vec::new();
         let caused = match node.is_command() {
             true => facts.stored.command_id,
             false => facts.stored.event_id,
         };
-        if let Some(cause) = lookup::number_of(&format!("Causation/{caused}"), snapshot).await? {
-            let all = lookup::uses_of(cause, None, node.position(), bounds, limit, snapshot).await?;
+        nodes.extend(self.next_version(node, &facts.version));
+        if let Some(cause) = self.causes.get(&caused) {
+            let mut snapshot = self.reading.snapshot().await?;
+            let limit = MAX_FANOUT + 1;
+            let all = lookup::uses_of(&USES, *cause, node.position(), self.bounds, limit, &mut *snapshot).await?;
             nodes.extend(all.into_iter().map(|(position, _)| (Node::command(position), 1)));
-        }
-        if node.is_command() {
-            let first = node.position();
-            let events = lookup::events_of_commands(&[first], bounds.position, snapshot).await?;
-            nodes.extend(events.into_values().flatten().map(|position| (Node::version(position), 0)));
-        } else if facts.version.makes && facts.version.thing != self.thing {
-            // What used the thing itself is looked up with its own events.
-            let VersionRow { thing, sequence, position, next, .. } = facts.version;
-            if let Some(next) = next.filter(|next| *next <= bounds.position) {
-                nodes.push((Node::version(next), 1));
-            }
-            // A command that uses this version precedes the next one, conflicts with it, or makes it.
-            let end = next.map_or(u64::MAX, |next| next.saturating_add(MAX_COMMAND));
-            let until = Bounds { position: bounds.position.min(end), ..bounds };
-            let uses = lookup::uses_of(thing, Some(sequence), position, until, limit, snapshot).await?;
-            nodes.extend(uses.into_iter().map(|(position, role)| (used_by(position, role), 1)));
-            let reads = lookup::reads_of(thing, Some(sequence), position, bounds, limit, snapshot).await?;
-            nodes.extend(reads.into_iter().map(|position| (Node::version(position), 1)));
         }
         nodes.sort_unstable();
         nodes.dedup();
         let cut = nodes.len() > MAX_FANOUT;
         nodes.truncate(MAX_FANOUT);
         Ok(Successors { nodes, cut })
+    }
+
+    /// Whether all that comes of this node is deeper than the walk goes.
+    fn is_last(&self, node: Node, depth: u8) -> bool {
+        !node.is_command() && depth >= self.depth
+    }
+
+    /// The version after the one that a node made.
+    fn next_version(&self, node: Node, version: &VersionRow) -> Option<(Node, u8)> {
+        // The thing's own events are looked up with it.
+        let is_other = !node.is_command() && version.makes && version.thing != self.thing;
+        let next = version.next.filter(|next| is_other && *next <= self.bounds.position)?;
+        Some((Node::version(next), 1))
     }
 }
 
@@ -344,20 +359,13 @@ fn used_by(position: u64, role: Role) -> Node {
     if role.is_of_command() { Node::command(position) } else { Node::version(position) }
 }
 
-/// The nodes that a node came of.
-fn before(node: Node, facts: &Facts) -> Successors {
-    let mut nodes = Vec::new();
-    let of_this = facts.uses.iter().filter(|used| used.role.is_of_command() == node.is_command());
-    nodes.extend(of_this.filter_map(|used| Some((Node::version(used.version?), 1))));
-    if node.is_command() {
-        match &facts.cause {
-            Some(Cause::Command { first, .. }) => nodes.push((Node::command(*first), 1)),
-            Some(Cause::Event { position, .. }) => nodes.push((Node::version(*position), 1)),
-            None => {}
-        }
-    } else {
-        nodes.push((Node::command(facts.version.first), 0));
-        nodes.extend(facts.version.previous.map(|previous| (Node::version(previous), 1)));
+/// The nodes that a node came of, by the tables.
+fn used_and_previous(node: Node, version: &VersionRow, uses: &[UsedRow]) -> Vec<(Node, u8)> {
+    let of_this = uses.iter().filter(|used| used.role.is_of_command() == node.is_command());
+    let mut nodes: Vec<_> = of_this.filter_map(|used| Some((Node::version(used.version?), 1))).collect();
+    if !node.is_command() {
+        nodes.push((Node::command(version.first), 0));
+        nodes.extend(version.previous.map(|previous| (Node::version(previous), 1)));
     }
-    Successors { nodes, cut: false }
+    nodes
 }
