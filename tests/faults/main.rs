@@ -21,6 +21,7 @@
 //! - `failover`: failover to a standby and back, frozen and idle connections
 //! - `balancer`: a load balancer
 //! - `standbys`: a primary that fails under load, with a synchronous and with an asynchronous standby
+//! - `links`: a primary whose link goes down
 //! - `callers`: the processes of these tests
 //! - `confirming`: answers that wait for a synchronous standby, and cancelled waits
 //! - `tails`: projections, cursors and streams of a log that lost its tail in a failover
@@ -67,6 +68,7 @@ mod killing;
 mod leading;
 mod leases;
 mod lines;
+mod links;
 mod lost;
 #[cfg(unix)]
 mod moving;

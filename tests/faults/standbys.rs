@@ -23,7 +23,7 @@ use crate::stopping::wait_for_progress;
 
 /// How long it may take until commands are executed on the new primary: the time to notice a silent connection, and for another
 /// attempt on a slow machine.
-const WRITING_AGAIN: Duration = Duration::from_secs(40);
+pub const WRITING_AGAIN: Duration = Duration::from_secs(40);
 /// How long an asynchronous standby is cut off before its primary fails: what is written in that time is lost.
 const TAIL: Duration = Duration::from_millis(200);
 

@@ -8,10 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use annals_test_postgres::{certificate, free_port};
+use annals_test_postgres::{Host, certificate, free_port};
 
 /// How long a broker may take to start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(240);
+
+/// The address of a broker that has no host of its own.
+const LOCAL: &str = "127.0.0.1";
 
 /// A process that ends with this one, however this one ends: a shell waits for the end of its input, and then kills it.
 struct Tied {
@@ -48,10 +51,10 @@ impl Drop for Tied {
     }
 }
 
-fn wait_for(port: u16, folder: &Path, answers: impl Fn(&mut TcpStream) -> std::io::Result<bool>) {
+fn wait_for(address: &str, port: u16, folder: &Path, answers: impl Fn(&mut TcpStream) -> std::io::Result<bool>) {
     let began = Instant::now();
     loop {
-        if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
+        if let Ok(mut stream) = TcpStream::connect((address, port)) {
             let limits = stream.set_read_timeout(Some(Duration::from_secs(5)));
             if limits.is_ok() && answers(&mut stream).unwrap_or(false) {
                 return;
@@ -90,7 +93,10 @@ fn copy_folder(from: &Path, to: &Path) {
 pub struct NatsServer {
     program: PathBuf,
     folder: tempfile::TempDir,
+    pub address: String,
     pub port: u16,
+    /// The network namespace in which it runs, if not in that of this process.
+    namespace: Option<String>,
     process: Option<Tied>,
 }
 
@@ -102,23 +108,23 @@ impl NatsServer {
 
     /// Starts one with more lines of configuration.
     pub fn start_with(more: &str) -> Option<Self> {
-        let mut server = Self::made(free_port(), more)?;
+        let mut server = Self::made(LOCAL, free_port(), more)?;
         server.restart();
         Some(server)
     }
 
-    fn made(port: u16, more: &str) -> Option<Self> {
+    fn made(address: &str, port: u16, more: &str) -> Option<Self> {
         // An example is below the workspace.
         let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|folder| folder.join("target/brokers"));
         let venv = above.take(3).find(|venv| venv.exists()).unwrap_or_else(|| "target/brokers".into());
         let program = program(venv.join("bin/nats-server"))?;
         let folder = tempfile::tempdir().expect("a folder");
         let configuration = format!(
-            "listen: \"127.0.0.1:{port}\"\njetstream {{ store_dir: \"{}\", max_mem: 64MB, max_file: 1GB, sync_interval: always }}\n{more}\n",
+            "listen: \"{address}:{port}\"\njetstream {{ store_dir: \"{}\", max_mem: 64MB, max_file: 1GB, sync_interval: always }}\n{more}\n",
             folder.path().join("store").display()
         );
         std::fs::write(folder.path().join("nats.conf"), configuration).expect("a file is written");
-        Some(Self { program, folder, port, process: None })
+        Some(Self { program, folder, address: address.to_owned(), port, namespace: None, process: None })
     }
 
     /// Starts a cluster of three.
@@ -136,13 +142,21 @@ impl NatsServer {
 
     /// Starts one of a cluster on this port, and does not wait: it waits for the others.
     pub fn start_on(port: u16, more: &str) -> Option<Self> {
-        let mut server = Self::made(port, more)?;
+        let mut server = Self::made(LOCAL, port, more)?;
+        server.spawn();
+        Some(server)
+    }
+
+    /// As [`Self::start_on`], on a host of its own.
+    pub fn start_at(host: &Host, port: u16, more: &str) -> Option<Self> {
+        let mut server = Self::made(host.address(), port, more)?;
+        server.namespace = Some(host.namespace().to_owned());
         server.spawn();
         Some(server)
     }
 
     pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+        format!("nats://{}:{}", self.address, self.port)
     }
 
     /// Stops it (`-STOP`) or lets it run again (`-CONT`).
@@ -183,7 +197,14 @@ impl NatsServer {
 
     /// Starts it, and does not wait.
     pub fn spawn(&mut self) {
-        self.process = Some(Tied::start(&self.program, &["-c", "nats.conf"], self.folder.path(), &[]));
+        let program = self.program.display().to_string();
+        let (ip, folder) = (Path::new("ip"), self.folder.path());
+        self.process = Some(match &self.namespace {
+            None => Tied::start(&self.program, &["-c", "nats.conf"], folder, &[]),
+            Some(namespace) => {
+                Tied::start(ip, &["netns", "exec", namespace, &program, "-c", "nats.conf"], folder, &[])
+            }
+        });
     }
 
     /// Waits until it accepts connections.
@@ -193,7 +214,7 @@ impl NatsServer {
             let mut line = String::new();
             BufReader::new(stream).read_line(&mut line).map(|_| line.starts_with("INFO"))
         };
-        wait_for(self.port, self.folder.path(), greets);
+        wait_for(&self.address, self.port, self.folder.path(), greets);
     }
 
     pub async fn context(&self) -> async_nats::jetstream::Context {
@@ -332,7 +353,7 @@ impl RabbitBroker {
         let found =
             Tied::start(Path::new("epmd"), &["-address", "127.0.0.1", "-port", &names.to_string()], folder, &[]);
         // Otherwise the broker starts one of its own, which outlives it.
-        wait_for(names, folder, |_| Ok(true));
+        wait_for(LOCAL, names, folder, |_| Ok(true));
         let broker = Tied::start(Path::new("/usr/lib/rabbitmq/bin/rabbitmq-server"), &[], folder, &variables);
         self.processes = Some((broker, found));
         // It answers a greeting of another version with its own.
@@ -341,6 +362,6 @@ impl RabbitBroker {
             stream.write_all(b"AMQP\x00\x00\x09\x01")?;
             stream.read(&mut [0; 8]).map(|read| read > 0)
         };
-        wait_for(self.port, folder, answers);
+        wait_for(LOCAL, self.port, folder, answers);
     }
 }

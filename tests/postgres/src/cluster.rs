@@ -1,11 +1,13 @@
 //! A directory with a server: created, started, stopped, and watched by a process that outlives its users.
 
 use std::fs::File;
+use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::certificate;
+use crate::network::Host;
 use crate::port::free_port;
 use crate::programs::{Programs, text};
 use crate::psql;
@@ -13,11 +15,18 @@ use crate::psql;
 /// The prefix of the folders of servers of a single test.
 const OWN: &str = "own-";
 
+/// The address of a server that has no host of its own.
+pub(crate) const LOCAL: &str = "127.0.0.1";
+
 /// A data directory with its files. While this value exists, the watcher does not stop the server.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     folder: PathBuf,
     settings: Vec<String>,
+    /// Where the server listens.
+    address: String,
+    /// The network namespace in which it runs, if not in that of this process.
+    namespace: Option<String>,
     _user: Option<File>,
 }
 
@@ -31,7 +40,7 @@ impl Cluster {
         let user = lock_file(&folder, "users.lock");
         // Waits for a watcher that is stopping the server.
         user.lock_shared().expect("a lock on a file");
-        let cluster = Self { folder, settings, _user: Some(user) };
+        let cluster = Self { folder, settings, address: LOCAL.to_owned(), namespace: None, _user: Some(user) };
         cluster.watch(idle, remove);
         cluster
     }
@@ -48,10 +57,31 @@ impl Cluster {
                 && unlocked("users.lock")
                 && unlocked("watcher.lock")
             {
-                Self { folder, settings: Vec::new(), _user: None }.destroy();
+                Self { folder, settings: Vec::new(), address: LOCAL.to_owned(), namespace: None, _user: None }
+                    .destroy();
             }
         }
         Self::join(base().join(format!("{OWN}{}", uuid::Uuid::now_v7().simple())), settings, 1, true)
+    }
+
+    /// As [`Cluster::own`], with a server on a host of its own.
+    pub(crate) fn own_on(host: &Host) -> Self {
+        let (address, namespace) = (host.address().to_owned(), Some(host.namespace().to_owned()));
+        // It also listens on addresses that it is given later.
+        Self { address, namespace, ..Self::own(vec!["listen_addresses=*".to_owned()]) }
+    }
+
+    /// Lets clients from the server's own network connect.
+    pub(crate) fn trust_network(&self) {
+        let mut rules = File::options().append(true).open(self.data().join("pg_hba.conf")).expect("a file");
+        rules
+            .write_all(b"host all all samenet trust\nhost replication all samenet trust\n")
+            .expect("a file is written");
+    }
+
+    /// Returns the address at which the server listens.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     /// Stops the server, if it runs, and removes the folder.
@@ -98,22 +128,10 @@ impl Cluster {
         Programs::get().give(&rules);
     }
 
-    /// Copies the server on a port to the data directory, to be started as its standby.
-    pub(crate) fn follow(&self, port: u16) {
+    /// Copies the server at an address and a port to the data directory, to be started as its standby.
+    pub(crate) fn follow(&self, address: &str, port: u16) {
         let mut copy = Programs::get().command("pg_basebackup", &self.folder);
-        copy.args([
-            "-h",
-            "127.0.0.1",
-            "-U",
-            "postgres",
-            "-p",
-            &port.to_string(),
-            "-D",
-            "data",
-            "-R",
-            "-X",
-            "stream",
-        ]);
+        copy.args(["-h", address, "-U", "postgres", "-p", &port.to_string(), "-D", "data", "-R", "-X", "stream"]);
         text(copy.args(["-c", "fast", "--no-sync"]).output().expect("pg_basebackup runs"));
     }
 
@@ -129,7 +147,7 @@ impl Cluster {
         // Another process may take a free port before the server does.
         for _ in 0..3 {
             let port = port.unwrap_or_else(free_port);
-            let mut options = format!("-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories=");
+            let mut options = format!("-c listen_addresses={LOCAL} -c port={port} -c unix_socket_directories=");
             let mut settings = vec!["max_connections=300"];
             if Programs::get().version().parse().is_ok_and(|version: u32| version >= 14) {
                 // After a crash all files are flushed first: one by one that takes ten times as long.
@@ -138,7 +156,10 @@ impl Cluster {
             for setting in settings.into_iter().chain(self.settings.iter().map(String::as_str)) {
                 options.push_str(&format!(" -c {setting}"));
             }
-            let mut pg_ctl = Programs::get().command("pg_ctl", &self.folder);
+            let mut pg_ctl = match &self.namespace {
+                Some(namespace) => Programs::get().command_in(namespace, "pg_ctl", &self.folder),
+                None => Programs::get().command("pg_ctl", &self.folder),
+            };
             pg_ctl.args(["-D", "data", "-l", "server.log", "-w", "-t", "120", "-o", &options, "start"]);
             pg_ctl.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             if pg_ctl.status().expect("pg_ctl runs").success() {
@@ -154,7 +175,7 @@ impl Cluster {
         let file = std::fs::read_to_string(self.data().join("postmaster.pid")).ok()?;
         let port = file.lines().nth(3)?.trim().parse().ok()?;
         // After a crash the file is outdated, and another process may listen on the port.
-        let data = psql::run(&url(port), "SHOW data_directory").ok()?;
+        let data = psql::run(&url(LOCAL, port), "SHOW data_directory").ok()?;
         (Path::new(&data) == self.data()).then_some(port)
     }
 
@@ -201,8 +222,8 @@ pub(crate) fn base() -> PathBuf {
     std::env::temp_dir().join("annals-test-postgres")
 }
 
-pub(crate) fn url(port: u16) -> String {
-    format!("postgres://postgres@127.0.0.1:{port}/postgres")
+pub(crate) fn url(address: &str, port: u16) -> String {
+    format!("postgres://postgres@{address}:{port}/postgres")
 }
 
 fn lock_file(folder: &Path, name: &str) -> File {

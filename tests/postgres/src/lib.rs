@@ -10,6 +10,7 @@
 //! - `cluster`: a directory with a server: created, started, stopped, and watched by a process that outlives its users
 //! - `place`: [`Place`], an empty place for a store of either kind; [`both_stores!`], tests that run on both
 //! - `certificate`: [`certificate`], for a server with TLS
+//! - `network`: [`Network`], hosts of their own, whose links can be taken down
 //! - `port`: [`free_port`], for a server that is stopped and started again
 //! - `programs`: PostgreSQL's own programs, and the user that runs them
 //! - `psql`: running SQL with psql
@@ -19,6 +20,7 @@
 mod certificate;
 mod cluster;
 mod fresh;
+mod network;
 mod place;
 mod port;
 mod programs;
@@ -28,6 +30,7 @@ mod shared;
 
 pub use certificate::certificate;
 pub use fresh::Fresh;
+pub use network::{Host, Network};
 pub use place::Place;
 pub use port::free_port;
 pub use server::Server;

@@ -39,6 +39,17 @@ impl Programs {
         self.as_user(self.folder.join(program), folder)
     }
 
+    /// Returns the command of one of the programs, run as the server's user in a network namespace.
+    pub(crate) fn command_in(&self, namespace: &str, program: &str, folder: &Path) -> Command {
+        let mut command = Command::new("ip");
+        command.current_dir(folder).args(["netns", "exec", namespace]);
+        if let Some((user, group)) = self.user {
+            command.args(["setpriv", &format!("--reuid={user}"), &format!("--regid={group}"), "--clear-groups"]);
+        }
+        command.arg(self.folder.join(program));
+        command
+    }
+
     /// Returns the command of any program, run as the server's user.
     pub(crate) fn as_user(&self, program: impl AsRef<std::ffi::OsStr>, folder: &Path) -> Command {
         let mut command = Command::new(program);

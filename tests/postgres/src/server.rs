@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::cluster::{self, Cluster};
+use crate::cluster::{self, Cluster, LOCAL};
 use crate::fresh::{self, Fresh};
+use crate::network::Host;
 
 /// A PostgreSQL server of one test, with an empty database `postgres` and durable commits. Dropping it removes the server.
 #[derive(Debug)]
@@ -77,8 +78,33 @@ impl Server {
     #[must_use]
     pub fn standby_of(port: u16, settings: &[&str]) -> Self {
         let cluster = Cluster::own(settings.iter().map(|&setting| setting.to_owned()).collect());
-        cluster.follow(port);
+        cluster.follow(LOCAL, port);
         let port = cluster.start(None).unwrap_or_else(|error| panic!("{error}"));
+        Self { cluster, port }
+    }
+
+    /// Starts a server on a host of its own, which clients of the host's network reach.
+    ///
+    /// # Panics
+    /// As [`Server::own`].
+    #[must_use]
+    pub fn on(host: &Host) -> Self {
+        let cluster = Cluster::own_on(host);
+        cluster.initialise();
+        cluster.trust_network();
+        let port = cluster.start(None).unwrap_or_else(|error| panic!("{error}"));
+        Self { cluster, port }
+    }
+
+    /// Starts a standby on a host of its own, on the port of this server.
+    ///
+    /// # Panics
+    /// As [`Server::own`].
+    #[must_use]
+    pub fn standby_on(&self, host: &Host) -> Self {
+        let cluster = Cluster::own_on(host);
+        cluster.follow(self.cluster.address(), self.port);
+        let port = cluster.start(Some(self.port)).unwrap_or_else(|error| panic!("{error}"));
         Self { cluster, port }
     }
 
@@ -126,7 +152,7 @@ impl Server {
     /// Returns the URL of its database `postgres`.
     #[must_use]
     pub fn url(&self) -> String {
-        cluster::url(self.port)
+        cluster::url(self.cluster.address(), self.port)
     }
 
     /// Returns its port on 127.0.0.1, which stays the same after a restart.

@@ -40,9 +40,9 @@ fn start() -> (String, Cluster) {
         cluster.initialise();
         let port = cluster.start(None).unwrap_or_else(|error| panic!("{error}"));
         // It has no other users, so its schemas and databases were left by crashed tests.
-        fresh::sweep(&cluster::url(port), 0);
+        fresh::sweep(&cluster::url(cluster::LOCAL, port), 0);
         port
     });
     drop(alone);
-    (cluster::url(port), cluster)
+    (cluster::url(cluster::LOCAL, port), cluster)
 }
