@@ -66,7 +66,7 @@ impl Network {
             ip(&["-n", &from.namespace, "addr", "del", &address, "dev", "eth0"]);
         }
         ip(&["-n", &to.namespace, "addr", "add", &address, "dev", "eth0"]);
-        // As a router that has heard of it.
+        // As a router that is notified of it.
         ip(&["neigh", "flush", "dev", &self.bridge]);
     }
 }

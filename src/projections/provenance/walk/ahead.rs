@@ -15,7 +15,7 @@ const FOLLOWED: usize = 8;
 type Pending = BTreeMap<Node, u8>;
 
 impl Walk<'_> {
-    /// Goes on as the walk will, by the tables alone. Returns the positions of the events that it comes to and that are not yet read, in
+    /// Continues as the walk will, by the tables alone. Returns the positions of the events that it comes to and that are not yet read, in
     /// this order.
     pub(super) async fn look_ahead(
         &mut self,
